@@ -28,8 +28,9 @@ pub struct Theirs<V> {
     /// What was said of the fleet's registers when nobody listened, as far as the others have not said otherwise since: to be said
     /// first, as it decides which secrets travel.
     pub registers: Vec<Change<V>>,
-    /// Values that were destroyed one by one when nobody listened: to be said last, as [`Drop`](crate::Change::Drop).
-    pub dropped: BTreeMap<Uuid, Vec<Dot>>,
+    /// What was destroyed when nobody listened, of secrets that are still there, and values that were destroyed one by one: to be said
+    /// last, as only then it is in the place of nothing that is said again.
+    pub destroyed: Vec<Change<V>>,
     /// Values of both sides beside which there is one that is to be said again: that does not come in their place.
     beside: BTreeMap<Uuid, BTreeMap<Dot, Value<V>>>,
 }
@@ -45,7 +46,7 @@ impl<V: Clone + PartialEq> Replica<V> {
             applied: self.known.applied.clone(),
             secrets,
             registers: Vec::new(),
-            dropped: BTreeMap::new(),
+            destroyed: Vec::new(),
             beside: BTreeMap::new(),
         };
         if fault::is(Fault::ForgetsAtReturn) {
@@ -55,8 +56,7 @@ impl<V: Clone + PartialEq> Replica<V> {
         if let Some(fleet) = theirs.secrets.get(&FLEET) {
             self.secrets.insert(FLEET, Arc::clone(fleet));
         }
-        theirs.registers =
-            old.remove(&FLEET).map(|old| self.unsaid(&old, &theirs.applied)).unwrap_or_default();
+        theirs.registers = old.remove(&FLEET).map(|old| self.unsaid(&old)).unwrap_or_default();
         for (id, secret) in old {
             let mut secret = Arc::unwrap_or_clone(secret);
             let none = Arc::default();
@@ -65,9 +65,11 @@ impl<V: Clone + PartialEq> Replica<V> {
             let dropped = secret.dropped.extract_if(.., is_new).filter(|dot| theirs.applied.has(&dot.object));
             let dropped: Vec<_> = dropped.collect();
             if !dropped.is_empty() {
-                theirs.dropped.insert(id, dropped);
+                theirs.destroyed.push(Change::Drop { id, dots: dropped });
             }
-            let (taken_back, beside) = take_back(secret, other, &Seen { ours: had, theirs: &theirs.applied });
+            let seen = Seen { ours: had, theirs: &theirs.applied };
+            theirs.destroyed.extend(purge_again(id, &secret, other, &seen));
+            let (taken_back, beside) = take_back(secret, other, &seen);
             if !beside.is_empty() {
                 theirs.beside.insert(id, beside);
             }
@@ -80,12 +82,12 @@ impl<V: Clone + PartialEq> Replica<V> {
         theirs
     }
 
-    /// The registers as they were here that nobody has taken, and that are newer than those of the others.
-    fn unsaid(&self, old: &Secret<V>, taken: &Applied) -> Vec<Change<V>> {
+    /// The registers as they were here that are newer than those of the others: nobody has taken them, or this machine has said
+    /// them just now, before it has read what the others have.
+    fn unsaid(&self, old: &Secret<V>) -> Vec<Change<V>> {
         let known = self.registers();
         let is_unsaid = |(name, register): &(&String, &Field)| {
-            let is_newer = known.get(*name).is_none_or(|known| known.stamp < register.stamp);
-            is_newer && !taken.has(&register.stamp.dot.object)
+            known.get(*name).is_none_or(|known| known.stamp < register.stamp)
         };
         let say = |(name, register): (&String, &Field)| Change::Fields {
             id: FLEET,
@@ -100,7 +102,9 @@ impl<V: Clone + PartialEq> Replica<V> {
     pub fn merge_theirs(&mut self, theirs: Theirs<V>, had: &Applied) {
         let Theirs { applied, mut secrets, beside, .. } = theirs;
         for (id, values) in beside {
-            Arc::make_mut(self.secrets.entry(id).or_default()).live.extend(values);
+            let secret = Arc::make_mut(self.secrets.entry(id).or_default());
+            secret.earlier.retain(|dot, _| !values.contains_key(dot));
+            secret.live.extend(values);
         }
         let seen = Seen { ours: had, theirs: &applied };
         for id in secrets.keys() {
@@ -116,6 +120,21 @@ impl<V: Clone + PartialEq> Replica<V> {
     }
 }
 
+/// A purge that nobody has taken, of a secret that a value has brought back which its author had not seen; or that is in the way of
+/// nothing any more, but for earlier values that the others keep. None if the secret is gone here: then it is
+/// [destroyed](Replica::purge) as any other.
+fn purge_again<V>(id: Uuid, secret: &Secret<V>, other: &Secret<V>, seen: &Seen<'_>) -> Option<Change<V>> {
+    let was_taken = |dot: &Dot| seen.theirs.has(&dot.object);
+    let is_here = |dot: &Dot| secret.live.contains_key(dot) || secret.earlier.contains_key(dot);
+    let is_gone = |dot: &&Dot| seen.ours.has(&dot.object) && !is_here(dot);
+    let covers: Vec<_> = other.live.keys().filter(is_gone).copied().collect();
+    let is_left = !covers.is_empty() || other.earlier.keys().any(|dot| is_gone(&dot));
+    let is_said_as_a_whole = secret.is_tombstone() && !covers.is_empty();
+    let is_unsaid = is_left && !is_said_as_a_whole && !secret.purges.iter().all(was_taken);
+    // Its fields are compared as such: it blanks none that are newer.
+    is_unsaid.then_some(Change::Purge { id, clock: 0, covers })
+}
+
 /// A secret without what the others have never taken, and the values that stay beside what is to be said again.
 fn take_back<V: Clone>(
     mut secret: Secret<V>,
@@ -124,6 +143,7 @@ fn take_back<V: Clone>(
 ) -> (Secret<V>, BTreeMap<Dot, Value<V>>) {
     let was_taken = |dot: &Dot| seen.theirs.has(&dot.object);
     let was_read = |dot: &Dot| seen.ours.has(&dot.object);
+    let is_destroyed = !secret.is_tombstone() && !secret.purges.iter().all(was_taken);
     let (live, lone): (BTreeMap<_, _>, BTreeMap<_, _>) =
         std::mem::take(&mut secret.live).into_iter().partition(|(dot, _)| was_taken(dot));
     let (mut live, mut beside) =
@@ -132,6 +152,9 @@ fn take_back<V: Clone>(
     let replaced = other.live.iter().filter(|(dot, _)| was_read(dot) && !beside.contains_key(dot));
     for (dot, value) in replaced {
         let held = secret.earlier.remove(dot);
+        if held.is_none() && is_destroyed {
+            continue;
+        }
         live.entry(*dot).or_insert_with(|| held.unwrap_or_else(|| value.clone()));
     }
     for (dot, value) in live.iter_mut().chain(&mut beside) {
@@ -142,6 +165,8 @@ fn take_back<V: Clone>(
     }
     secret.live = live;
     secret.earlier.retain(|dot, _| was_taken(dot));
+    // They are known, and not to be said again.
+    secret.earlier.extend(beside.iter().map(|(dot, value)| (*dot, value.clone())));
     secret.purges.retain(was_taken);
     secret.fields.retain(|name, field| was_taken(&field.stamp.dot) || other.fields.contains_key(name));
     for field in secret.fields.values_mut().filter(|field| !was_taken(&field.stamp.dot)) {
@@ -156,20 +181,32 @@ fn take_back<V: Clone>(
 
 /// What a machine had seen of a secret when it began to go its own way there, without what the others have never taken of it:
 /// that is to be said when the secret travels again, in the place of what it had replaced.
-fn forget_untaken<V>(seen: &mut Secret<V>, other: &Secret<V>, taken: &Applied) {
+fn forget_untaken<V: Clone>(seen: &mut Secret<V>, other: &Secret<V>, taken: &Applied) {
     let was_taken = |dot: &Dot| taken.has(&dot.object);
     let before = seen.live.len();
     seen.live.retain(|dot, _| was_taken(dot));
     if seen.live.len() < before {
-        // Theirs would have gone, too, if one of theirs had replaced it.
-        seen.live.extend(seen.earlier.extract_if(.., |dot, _| other.live.contains_key(dot)));
+        // What is to be said again comes in the place of what it had replaced, and not of what stood beside it.
+        let mut replaced: BTreeMap<_, _> =
+            seen.earlier.extract_if(.., |dot, _| other.live.contains_key(dot)).collect();
+        let destroyed = other.live.iter().filter(|(dot, _)| seen.dropped.contains(dot));
+        replaced.extend(destroyed.map(|(dot, value)| (*dot, value.clone())));
+        let beside = std::mem::replace(&mut seen.live, replaced);
+        seen.earlier.extend(beside);
     }
     seen.earlier.retain(|dot, _| was_taken(dot));
     for value in seen.live.values_mut() {
         value.mark = value.mark.filter(|mark| was_taken(&mark.stamp.dot));
     }
     seen.purges.retain(was_taken);
-    seen.fields.retain(|_, field| was_taken(&field.stamp.dot));
+    let unheard = seen.fields.extract_if(.., |_, field| !was_taken(&field.stamp.dot));
+    // So does a text.
+    let replaced = unheard.filter_map(|(name, field)| {
+        let theirs = other.fields.get(&name).filter(|theirs| theirs.stamp < field.stamp);
+        theirs.cloned().map(|theirs| (name, theirs))
+    });
+    let replaced: Vec<_> = replaced.collect();
+    seen.fields.extend(replaced);
 }
 
 #[cfg(test)]
@@ -262,5 +299,47 @@ mod tests {
         assert_eq!(texts(&back.secrets[&id].live), ["second"]);
         assert_eq!(texts(&back.secrets[&id].earlier), ["first"]);
         assert_eq!(back.secrets[&id].field("name"), Some("second"));
+    }
+
+    #[test]
+    fn what_was_purged_when_nobody_listened_is_purged_beside_a_value_that_is_still_there() {
+        let id = Uuid::from_u128(1);
+        let value = |replica: &Replica<String>, text: &str, covers: Vec<Dot>| {
+            let (clock, value) = (replica.clock(id, 10), text.to_owned());
+            vec![Change::Value { id, clock, at: None, covers, value }]
+        };
+        let texts = |values: &BTreeMap<Dot, Value<String>>| -> Vec<String> {
+            values.values().map(|value| value.value.clone()).collect()
+        };
+        for is_replaced in [false, true] {
+            // One purges its value; the other has stored one beside that, or in its place.
+            let mut one = Replica::new(MachineId([1; 8]), Writer([1; 8]));
+            let first = value(&one, "purged", vec![]);
+            say(&mut one, first);
+            let mut other = Replica::new(MachineId([2; 8]), Writer([2; 8]));
+            (other.secrets, other.known.applied) = (one.secrets.clone(), one.known.applied.clone());
+            let covers = one.secrets[&id].covers();
+            say(&mut one, vec![Change::Purge { id, clock: 20, covers: covers.clone() }]);
+            let second = value(&other, "other", if is_replaced { covers } else { vec![] });
+            say(&mut other, second);
+            let snapshot = other.snapshot();
+            one.merge(snapshot);
+            assert_eq!(texts(&one.secrets[&id].live), ["other"]);
+
+            // Nobody has taken the purge when the one is let in again.
+            let mut back = Replica::new(MachineId([3; 8]), Writer([3; 8]));
+            (back.secrets, back.known.applied) = (other.secrets.clone(), other.known.applied.clone());
+            let mut theirs = back.go_back(one.secrets, &one.known.applied);
+            let destroyed = std::mem::take(&mut theirs.destroyed);
+            assert!(matches!(destroyed.as_slice(), [Change::Purge { .. }]));
+            say(&mut back, destroyed);
+            back.merge_theirs(theirs, &one.known.applied);
+            let entry = back.snapshot();
+            other.merge(entry);
+            for replica in [&back, &other] {
+                let secret = &replica.secrets[&id];
+                assert_eq!((texts(&secret.live), texts(&secret.earlier)), (vec!["other".to_owned()], vec![]));
+            }
+        }
     }
 }

@@ -73,7 +73,7 @@ pub enum Change<V> {
         /// The secret.
         #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
-        /// When.
+        /// When; 0 if it is said again, and takes no text away.
         clock: u64,
         /// Which values.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -20,6 +20,9 @@ pub const NAME: &str = "name";
 /// purged, too: a value which nobody had seen is guarded as the secret was.
 pub const GUARDED: &str = "guarded";
 
+/// The fields that a purge takes away, also one that comes only after it from a machine which had not heard of it.
+const BLANK: [&str; 3] = ["provider", "note", "expires_at"];
+
 /// A secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "V: Serialize", deserialize = "V: Deserialize<'de>"))]
@@ -200,9 +203,11 @@ impl<V> Secret<V> {
                     self.earlier.clear();
                 }
                 self.purges.insert(dot);
-                let blank: Vec<_> =
-                    self.fields.keys().filter(|name| *name != NAME && *name != GUARDED).cloned().collect();
-                for name in blank {
+                let others = self.fields.keys().filter(|name| *name != NAME && *name != GUARDED);
+                let known = BLANK.iter().map(|name| (*name).to_owned());
+                let blank: BTreeSet<_> = others.cloned().chain(known).collect();
+                // One without a time is said again, beside the fields as they are.
+                for name in blank.into_iter().filter(|_| clock > 0) {
                     self.set_field(name, Field { text: None, stamp: Stamp { clock, dot } });
                 }
             }
@@ -229,8 +234,10 @@ impl<V> Secret<V> {
         }
     }
 
-    /// Keeps the newest of the replaced values.
+    /// Keeps the newest of the replaced values. One may have been destroyed by a machine whose own value comes in its place only
+    /// now, as it did not travel before.
     pub(crate) fn trim(&mut self) {
+        self.earlier.retain(|dot, _| !self.dropped.contains(dot));
         while self.earlier.len() > EARLIER_KEPT {
             let oldest = self.earlier.iter().min_by_key(|(dot, value)| (value.clock, **dot));
             let Some(oldest) = oldest.map(|(dot, _)| *dot) else { return };

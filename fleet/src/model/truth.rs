@@ -46,19 +46,27 @@ impl Truth {
             }
         }
         for (_, fact) in self.0.iter().filter(|(dot, _)| replica.known.applied.has(&dot.object)) {
-            let gone: BTreeSet<Dot> = if matches!(&fact.change, Change::Purge { .. }) {
-                fact.past.clone()
-            } else if let Change::Drop { dots, .. } = &fact.change {
-                dots.iter().copied().collect()
-            } else {
-                continue;
+            // Destroyed one by one are values that were replaced. Where what has replaced one does not travel yet, it is in use.
+            let (gone, is_purge): (BTreeSet<Dot>, _) = match &fact.change {
+                Change::Purge { .. } => (fact.past.clone(), true),
+                Change::Drop { dots, .. } => (dots.iter().copied().collect(), false),
+                Change::Value { .. }
+                | Change::Fields { .. }
+                | Change::Trash { .. }
+                | Change::Restore { .. }
+                | Change::Want { .. } => continue,
             };
             let secret = fact.change.secret().and_then(|id| replica.secrets.get(&id));
             let is_back = |dot: &Dot| {
-                secret.is_some_and(|secret| secret.live.contains_key(dot) || secret.earlier.contains_key(dot))
+                secret.is_some_and(|secret| {
+                    is_purge && secret.live.contains_key(dot) || secret.earlier.contains_key(dot)
+                })
             };
-            if gone.iter().any(is_back) {
-                return Err("a value that was destroyed is back".to_owned());
+            if let Some(dot) = gone.iter().find(|dot| is_back(dot)) {
+                return Err(format!(
+                    "a value that was destroyed is back: {dot} after {:?}, {secret:?}",
+                    fact.change
+                ));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::applied::Applied;
 use crate::change::Change;
 use crate::crypt::{Crypt, OVERHEAD, Place};
 use crate::fault::{self, Fault};
-use crate::filter::List;
+use crate::filter::{self, List};
 use crate::ids::{Dot, FleetId, MachineId, ObjectId, ShortHash, Writer};
 use crate::members::Members;
 use crate::name::{Kind, ObjectName};
@@ -41,6 +41,8 @@ pub(super) struct Step {
 /// One machine.
 #[derive(Clone)]
 pub(super) struct Machine {
+    /// Whose disk it has: that of a machine which was copied is another one.
+    pub(super) disk: usize,
     pub(super) replica: Replica<String>,
     pub(super) skew: i64,
     /// Written and not in the store yet.
@@ -58,8 +60,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(me: MachineId, writer: Writer) -> Self {
+    pub(super) fn new(me: MachineId, writer: Writer, disk: usize) -> Self {
         Self {
+            disk,
             replica: Replica::new(me, writer),
             skew: 0,
             outbox: Vec::new(),
@@ -74,17 +77,21 @@ impl Machine {
     }
 }
 
-/// What a machine has stored of a secret while it goes its own way there.
+/// A secret that goes its own way on a machine.
 #[derive(Clone)]
 pub(super) struct Own {
+    /// It was told to, and does not for its name.
+    pub(super) is_local: bool,
+    /// What the machine has of it that the others do not know: texts, and values.
+    pub(super) fields: BTreeMap<String, Option<String>>,
     pub(super) values: Vec<String>,
-    /// What the machine had read when it began to.
-    pub(super) seen: Applied,
+    /// What the machine had read when it began to: what is in all of these, but for what it had not taken the place of.
+    pub(super) seen: Vec<Applied>,
+    pub(super) beside: BTreeSet<Dot>,
 }
 
 /// Everything.
 pub(super) struct World {
-    come_and_go: bool,
     pub(super) machines: Vec<Machine>,
     backups: Vec<Machine>,
     pub(super) members: Members<()>,
@@ -94,18 +101,18 @@ pub(super) struct World {
     withheld: BTreeSet<ObjectName>,
     pub(super) now: u64,
     drawn: u64,
-    truth: Truth,
+    disks: usize,
+    pub(super) truth: Truth,
     /// What was read once need not be read again.
     entries: BTreeMap<ObjectName, Entry<String>>,
     parts: BTreeMap<ObjectName, Part<String>>,
 }
 
 impl World {
-    /// Runs a schedule, heals the store and lets all sync; what is wrong then. Machines either come and go, or keep secrets
-    /// apart: a machine that comes back with a secret apart is tried by daemons (`tests/machines/kept.rs`).
-    pub(super) fn try_out(machines: usize, come_and_go: bool, steps: &[Step]) -> Result<(), String> {
+    /// Runs a schedule, heals the store and lets all sync; what is wrong then.
+    pub(super) fn try_out(machines: usize, steps: &[Step]) -> Result<(), String> {
+        Toy::begin();
         let mut world = Self {
-            come_and_go,
             machines: Vec::new(),
             backups: Vec::new(),
             members: Members::default(),
@@ -115,6 +122,7 @@ impl World {
             withheld: BTreeSet::new(),
             now: 60 * 365 * 24 * 3_600_000,
             drawn: 0,
+            disks: 0,
             truth: Truth::default(),
             entries: BTreeMap::new(),
             parts: BTreeMap::new(),
@@ -122,7 +130,8 @@ impl World {
         for _ in 0..machines {
             let (me, writer) = (MachineId(world.draw()), Writer(world.draw()));
             world.members.add(member(me, false));
-            world.machines.push(Machine::new(me, writer));
+            let machine = Machine::new(me, writer, world.disk());
+            world.machines.push(machine);
         }
         world.backups = world.machines.clone();
         for step in steps {
@@ -138,10 +147,15 @@ impl World {
         self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
     }
 
+    pub(super) fn disk(&mut self) -> usize {
+        self.disks += 1;
+        self.disks
+    }
+
     fn step(&mut self, step: Step) -> Result<(), String> {
         let who = usize::from(step.who) % self.machines.len();
         let name = |number: u8| format!("NAME_{}", number % 6);
-        match step.what % 52 {
+        match step.what % 56 {
             0..=6 => self.set(who, &name(step.a), step.b.is_multiple_of(4))?,
             7 | 8 => self.edit(who, step.a, NAME, name(step.b))?,
             9 | 10 => self.edit(who, step.a, "note", format!("note {}", step.b))?,
@@ -179,30 +193,36 @@ impl World {
             44 => self.backups.push(self.machines[who].clone()),
             45 => {
                 let backup = self.backups[usize::from(step.a) % self.backups.len()].clone();
-                let same = |machine: &Machine| machine.replica.known.me == backup.replica.known.me;
-                if let Some(machine) = self.machines.iter_mut().find(|machine| same(machine)) {
-                    *machine = backup;
+                if let Some(at) = self.machines.iter().position(|machine| machine.disk == backup.disk) {
+                    let present = std::mem::replace(&mut self.machines[at], backup);
+                    // Of a fleet in which nobody is left there is no way back.
+                    if !(0..self.machines.len()).any(|who| !self.is_out(who) && !self.reads_alone(who)) {
+                        self.machines[at] = present;
+                    }
                 }
             }
-            46 if self.machines.len() < 6 => self.machines.push(self.machines[who].clone()),
+            46 if self.machines.len() < 6 => {
+                let disk = self.disk();
+                self.machines.push(Machine { disk, ..self.machines[who].clone() });
+            }
             47 => {
                 let skew = (i64::from(step.a) - 128) * (DECADES / 128);
                 self.machines[who].skew = if step.b.is_multiple_of(2) { skew } else { 0 };
             }
-            48 if self.come_and_go => self.remove(who),
-            49 if self.come_and_go => self.let_in_again(who),
-            50 if self.come_and_go && self.machines.len() < 6 => self.let_in_a_reader(),
-            51 if self.come_and_go => self.seal_by_a_reader(who, &name(step.a))?,
-            48 | 49 => {
+            48 => self.remove(who),
+            49 => self.let_in_again(who),
+            50 if self.machines.len() < 6 => self.let_in_a_reader(),
+            51 => self.seal_by_a_reader(who, &name(step.a))?,
+            52 | 53 => {
                 let list = if step.b.is_multiple_of(8) { List::Include } else { List::Exclude };
                 self.list(who, list, &name(step.a), step.b.is_multiple_of(3))?;
             }
-            50 if !self.come_and_go => {
+            54 => {
                 if let Some(id) = self.secret(who, step.a, Secret::is_visible) {
-                    self.keep(who, id);
+                    self.keep(who, id, true);
                 }
             }
-            51 => self.share(who)?,
+            55 => self.share(who)?,
             _ => {}
         }
         Ok(())
@@ -305,11 +325,15 @@ impl World {
         self.write(who, vec![Change::Drop { id, dots }])
     }
 
-    /// Writes one object of this machine's log; a machine that reads alone writes none, and one that has come back says nothing
-    /// of secrets before it has read all.
+    /// Writes one object of this machine's log. One that reads alone writes none, and one that has come back says of secrets
+    /// nothing before it has read all: what it does has then happened in its own vault.
     pub(super) fn write(&mut self, who: usize, changes: Vec<Change<String>>) -> Result<(), String> {
-        let is_of_a_secret = changes.iter().any(|change| change.secret().is_some());
-        if self.reads_alone(who) || self.machines[who].again.is_some() && is_of_a_secret {
+        if self.reads_alone(who) {
+            return Ok(());
+        }
+        let is_of_a_secret = changes.iter().filter_map(Change::secret).any(|id| id != filter::FLEET);
+        if self.machines[who].again.is_some() && is_of_a_secret {
+            self.do_unsaid(who, changes);
             return Ok(());
         }
         // The seeded bug that goes by numbers must not blind the witness.
@@ -408,6 +432,8 @@ impl World {
             }
             machine.again = None;
             self.go_on(who, old, &had)?;
+        } else {
+            self.follow(who)?;
         }
         if self.machines[who].replica.known.forked {
             let writer = Writer(self.draw());
@@ -508,6 +534,9 @@ impl World {
     /// The store is honest from now on. All sync until they agree.
     fn settle(&mut self) -> Result<(), String> {
         self.withheld.clear();
+        for who in 0..self.machines.len() {
+            self.share(who)?;
+        }
         self.throw_away_readers_of_what_is_lost();
         // What a machine had under an earlier name is said again, under this one.
         let goes_on =

@@ -64,3 +64,28 @@ fn who_comes_back_goes_on_as_if_it_had_been_away() {
     sync_all(&[&b, &a]);
     assert_eq!(a.value("KEPT"), "second");
 }
+
+#[test]
+fn what_does_not_travel_by_the_time_of_a_return_has_seen_nothing_of_what_others_stored_meanwhile() {
+    let (a, b, store) = two();
+    a.store("URL", "first");
+    sync_all(&[&a, &b]);
+    a.ctl(["machine", "remove", "desktop"]).expect(0);
+    b.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
+    update(&a, "URL", "by a");
+    update(&b, "URL", "by b");
+    sync(&a);
+    a.ctl(["sync", "exclude", "URL"]).expect(0);
+    join(&a, &b, "desktop-again", &store);
+    sync_all(&[&a, &b]);
+    assert_eq!((a.value("URL"), b.value("URL")), ("by a".into(), "by b".into()));
+    a.ctl(["sync", "exclude", "--remove", "URL"]).expect(0);
+    sync_all(&[&a, &b]);
+    for env in [&a, &b] {
+        let conflicts = env.get("/fleet/conflicts").expect(200)["conflicts"].clone();
+        assert_eq!(conflicts.as_array().unwrap().len(), 1, "{conflicts}");
+        assert_eq!(versions(env, "URL"), 3);
+    }
+    assert_eq!(a.value("URL"), b.value("URL"));
+    b.post("/vault/verify", &json!({})).expect(200);
+}

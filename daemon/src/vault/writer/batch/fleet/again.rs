@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use secrets_fleet::{Change as FleetChange, ObjectId, ObjectName};
+use secrets_fleet::{ObjectId, ObjectName};
 
 use crate::vault::Error;
 use crate::vault::format::fleet::Fleet;
@@ -51,11 +51,12 @@ impl Batch<'_> {
         let registers = std::mem::take(&mut theirs.registers);
         self.write_entries(fleet, registers, &std::collections::BTreeMap::new())?;
         let Said { purged, back } = self.say_what_is_new(fleet)?;
-        let dropped = std::mem::take(&mut theirs.dropped);
-        let is_dropped = !dropped.is_empty();
-        let dropped = dropped.into_iter().map(|(id, dots)| FleetChange::Drop { id, dots });
-        self.write_entries(fleet, dropped.collect(), &std::collections::BTreeMap::new())?;
+        let destroyed = std::mem::take(&mut theirs.destroyed);
+        let purged = purged || !destroyed.is_empty();
+        self.write_entries(fleet, destroyed, &std::collections::BTreeMap::new())?;
+        // Before it has seen what the others have: what does not travel comes in the place of none of that later.
+        self.set_apart(fleet);
         fleet.replica.merge_theirs(theirs, &had);
-        Ok(Some((missing, Said { purged: purged || is_dropped, back })))
+        Ok(Some((missing, Said { purged, back })))
     }
 }

@@ -130,7 +130,9 @@ impl Batch<'_> {
     /// Does what is to be done when something travels that did not, or the other way round.
     fn follow(&mut self, mut fleet: Fleet) -> Result<Synced, Error> {
         let mut said = BTreeSet::new();
-        if !fleet.is_removed() && !fleet.is_disputed() && !fleet.is_reader() {
+        // One that has come back says what is new once it has read all.
+        let is_back = fleet.meta.again.is_none();
+        if is_back && !fleet.is_removed() && !fleet.is_disputed() && !fleet.is_reader() {
             let new = self.say_what_is_new(&mut fleet)?;
             fleet.meta.compact |= new.purged;
             said = std::mem::replace(&mut fleet.replica.touched, new.back);
@@ -159,7 +161,8 @@ impl Batch<'_> {
         let all = self.catalog.all();
         let stays = |record: &&Arc<Record>| record.meta.local || !travel.lets(&record.meta.name);
         for record in all.with_trash().filter(stays) {
-            let is_known = fleet.replica.secrets.contains_key(&record.id);
+            let known = fleet.replica.secrets.get(&record.id);
+            let is_known = known.is_some_and(|known| **known != Secret::default());
             if is_known && !fleet.replica.kept.contains_key(&record.id) {
                 let is_same = fleet.rows.get(&record.id).is_some_and(|(_, synced)| *synced > 0);
                 fleet.replica.keep(record.id, is_same);
