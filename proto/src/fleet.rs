@@ -226,6 +226,22 @@ pub struct FleetStatus {
     /// Secrets of the other machines whose names travel and that this one does not take; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aside: Vec<FleetAside>,
+    /// Secrets that were kept on this machine alone and are in the trash, because one of the other machines has the name now; absent
+    /// if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub displaced: Vec<FleetDisplaced>,
+}
+
+/// A secret of this machine alone that is in the trash, because one of the other machines has its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetDisplaced {
+    /// Its id.
+    pub id: Uuid,
+    /// What both are called.
+    pub name: SecretName,
+    /// The machine that stored the value which the name has now.
+    pub by: String,
 }
 
 impl FleetStatus {

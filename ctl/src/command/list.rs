@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::seconds;
 use super::expiry;
+use super::sync::kept;
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -127,6 +128,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
             output::say(&notice);
         }
         say_of_conflicts(secrets.iter().filter(|row| row.conflict).map(|row| &*row.name.0));
+        kept::say_of_displaced(session, None);
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
         with_local(&rows, secrets.iter().map(|row| row.local), output)
     };
@@ -213,6 +215,7 @@ fn show(
     }
     let with = secrets.iter().filter(|detail| detail.conflict);
     say_of_conflicts(with.map(|detail| detail.secret.name.as_str()));
+    kept::say_of_displaced(session, None);
     let text = if for_eyes {
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
         eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)

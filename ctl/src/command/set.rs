@@ -116,6 +116,9 @@ pub(crate) fn run(
         variables::warn([name]);
     }
     output::say(&told(&secret, before.as_ref(), &value));
+    if before.is_some() && !args.local {
+        kept::say_of_displaced(&session, Some(name));
+    }
     if settles {
         output::say(&format!("the values that several machines had given {name} before stay in its history"));
     }

@@ -133,6 +133,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<
         (false, _) => output::say(&format!("changed by other machines: {}", names.join(", "))),
     }
     fleet.conflicts.iter().for_each(|conflict| output::say(&told(conflict)));
+    fleet.displaced.iter().for_each(|displaced| output::say(&kept::told_of_displaced(displaced)));
     Ok(())
 }
 
@@ -185,6 +186,7 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
         let name = &aside.name;
         ("aside", format!("{name} of the other machines; to take it: secretctl sync share {name}"))
     }));
+    lines.extend(status.displaced.iter().map(|displaced| ("trash", kept::told_of_displaced(displaced))));
     lines.extend(status.conflicts.iter().map(|conflict| ("conflict", values(conflict))));
     let text: String = lines.iter().map(|(title, text)| output::titled(title, TITLE, text)).collect();
     output::answer(text.as_bytes())

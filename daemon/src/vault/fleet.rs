@@ -103,6 +103,7 @@ impl Vault {
             local: kept.local,
             excluded: kept.excluded,
             aside: kept.aside,
+            displaced: kept.displaced,
         })
     }
 

@@ -344,6 +344,15 @@ fn of_one_name_here_and_there_the_newer_value_keeps_it_here_and_the_others_lose_
     set(&a, &["set", "OTHER", "--local"], "own");
     next_second();
     b.store("URL", "newer-of-desktop");
+    sync(&b);
+    // Whatever meets the name says so: what is stored under it goes to all machines now.
+    let lost = "URL was kept on this machine alone; the one of desktop has the name now";
+    for arguments in [["sync"].as_slice(), &["sync", "status"], &["list"]] {
+        let said = told(&a, arguments);
+        assert_eq!(said.matches(lost).count(), 1, "{arguments:?}: {said}");
+    }
+    let said = set(&a, &["set", "URL"], "newer-of-desktop");
+    assert!(said.contains(lost) && said.contains("goes to all machines"), "{said}");
     sync_all(&[&b, &a]);
     // The arriving one is newer: the other is in the trash, and stays there until somebody has looked.
     assert_eq!(a.value("URL"), "newer-of-desktop");
@@ -353,6 +362,9 @@ fn of_one_name_here_and_there_the_newer_value_keeps_it_here_and_the_others_lose_
     a.ctl(["rename", "URL", "URL_OF_ALL"]).expect(0);
     a.ctl(["restore", "URL"]).expect(0);
     assert_eq!(a.value("URL"), "older-own");
+    for arguments in [["sync", "status"].as_slice(), &["list"]] {
+        assert!(!told(&a, arguments).contains("has the name now"));
+    }
     // The local one is newer: it stays, and the others keep theirs.
     let older = apart(&store, || {
         let older = b.store("OTHER", "older-of-desktop");

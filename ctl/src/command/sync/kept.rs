@@ -2,7 +2,7 @@
 
 use clap::Args;
 use secrets_client::{Call, Method};
-use secrets_proto::fleet::{ChangeFilter, FilterList, FleetStatus, KeptLocal, SetLocal};
+use secrets_proto::fleet::{ChangeFilter, FilterList, FleetDisplaced, FleetStatus, KeptLocal, SetLocal};
 use secrets_proto::secret::SecretDetail;
 use secrets_proto::{Glob, SecretName, Uuid};
 
@@ -218,4 +218,20 @@ fn aside(session: &Session, name: &str) -> Result<Option<Uuid>, Failure> {
     let FleetStatus { aside, .. } = session.fetch(&Call::get("/fleet"))?;
     let Ok(name) = SecretName::parse(name) else { return Ok(None) };
     Ok(aside.iter().find(|secret| secret.name == name).map(|secret| secret.id))
+}
+
+/// Says of secrets that were kept on this machine alone and have lost their names to those of other machines, of all or of this one.
+/// Who may not ask is told nothing.
+pub(crate) fn say_of_displaced(session: &Session, name: Option<&SecretName>) {
+    let Ok(FleetStatus { displaced, .. }) = session.fetch(&Call::get("/fleet")) else { return };
+    let is_meant = |displaced: &&FleetDisplaced| name.is_none_or(|name| displaced.name == *name);
+    displaced.iter().filter(is_meant).for_each(|displaced| output::say(&told_of_displaced(displaced)));
+}
+
+pub(super) fn told_of_displaced(displaced: &FleetDisplaced) -> String {
+    let FleetDisplaced { name, by, .. } = displaced;
+    let by = output::in_one_line(by);
+    format!(
+        "{name} was kept on this machine alone; the one of {by} has the name now, and goes to all machines; yours is in the trash. To have it back, give theirs another name: secretctl rename {name} NEW; then: secretctl restore {name}"
+    )
 }

@@ -6,7 +6,7 @@ use secrets_fleet::Secret;
 use secrets_fleet::filter::{Filter, List};
 use secrets_fleet::secret::NAME;
 use secrets_proto::audit::AuditAction;
-use secrets_proto::fleet::{FleetAside, FleetStatus, KeptLocal};
+use secrets_proto::fleet::{FleetAside, FleetDisplaced, FleetStatus, KeptLocal};
 use secrets_proto::{Glob, SecretName, Uuid};
 
 use crate::caller::Caller;
@@ -21,6 +21,7 @@ pub(super) struct Kept {
     pub(super) local: Vec<SecretName>,
     pub(super) excluded: Vec<SecretName>,
     pub(super) aside: Vec<FleetAside>,
+    pub(super) displaced: Vec<FleetDisplaced>,
 }
 
 impl Kept {
@@ -47,7 +48,14 @@ impl Kept {
             (is_aside && is_told).then_some(FleetAside { id: *id, name })
         };
         let aside = fleet.replica.secrets.iter().filter_map(aside).collect();
-        Self { include: globs(include), exclude: globs(exclude), local, excluded, aside }
+        let displaced = fleet.meta.unnamed.iter().filter_map(|id| {
+            let name = catalog.of(caller).any(*id)?.meta.name.clone();
+            let holder = catalog.of(caller).by_name(&name).filter(|holder| !holder.meta.local)?;
+            let (_, value) = fleet.replica.secrets.get(&holder.id)?.current()?;
+            Some(FleetDisplaced { id: *id, name, by: fleet.name_of(value.by).to_owned() })
+        });
+        let displaced = displaced.collect();
+        Self { include: globs(include), exclude: globs(exclude), local, excluded, aside, displaced }
     }
 }
 
