@@ -85,12 +85,17 @@ impl Request {
 
 /// Sends bytes as they are and reads until the server closes or stays silent for `patience`.
 pub fn raw(socket: &Path, bytes: &[u8], patience: Duration) -> Vec<u8> {
-    let mut stream = UnixStream::connect(socket).unwrap();
+    raw_if_there(socket, bytes, patience).expect("nobody listens")
+}
+
+/// Like [`raw`]; nothing if nobody listens.
+pub fn raw_if_there(socket: &Path, bytes: &[u8], patience: Duration) -> Option<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(patience)).unwrap();
     stream.set_write_timeout(Some(patience)).unwrap();
     // A server that has answered already may have closed: then the answer is what counts.
     stream.write_all(bytes).ok();
-    read_all(&mut stream)
+    Some(read_all(&mut stream))
 }
 
 /// Like [`raw`], and closes the write side after the bytes.

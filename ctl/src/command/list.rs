@@ -128,7 +128,6 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
             output::say(&notice);
         }
         say_of_conflicts(secrets.iter().filter(|row| row.conflict).map(|row| &*row.name.0));
-        kept::say_of_displaced(session, None);
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
         with_local(&rows, secrets.iter().map(|row| row.local), output)
     };
@@ -215,8 +214,9 @@ fn show(
     }
     let with = secrets.iter().filter(|detail| detail.conflict);
     say_of_conflicts(with.map(|detail| detail.secret.name.as_str()));
-    kept::say_of_displaced(session, None);
     let text = if for_eyes {
+        // A request more, which no script waits for.
+        kept::say_of_displaced(session, None);
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
         eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)
     } else {

@@ -179,7 +179,7 @@ fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Re
     Ok(())
 }
 
-/// Whoever belongs to machines already begins with no others.
+/// A vault that is on several machines already is joined to no others.
 fn refuse_member(session: &Session) -> Result<(), Failure> {
     let status: FleetStatus = session.fetch(&Call::get("/fleet"))?;
     if status.is_removed() || !status.member {
@@ -373,7 +373,7 @@ fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), F
 fn settle(session: &Session, id: Uuid) -> Result<(), Failure> {
     let is_unanswered = |failure: &Failure| failure.kind() == Some(ErrorType::GatewayTimeoutError);
     let mut outcome = session.call_proven(&|proof| answer(id, true, proof));
-    // Whoever stops waiting says no: nobody must be let in by a yes that nobody stands for any more.
+    // To stop waiting is to say no: nobody must be let in by a yes that nobody stands for any more.
     ending::hold("taking the yes back; once more to stop at once".to_owned());
     if outcome.as_ref().is_err_and(is_unanswered) {
         output::say("waiting for the other machine to say yes, too");

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use secretsd_tests::harness::skip;
 use secretsd_tests::process::until;
+use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
@@ -347,10 +348,11 @@ fn of_one_name_here_and_there_the_newer_value_keeps_it_here_and_the_others_lose_
     sync(&b);
     // Whatever meets the name says so: what is stored under it goes to all machines now.
     let lost = "URL was kept on this machine alone; the one of desktop has the name now";
-    for arguments in [["sync"].as_slice(), &["sync", "status"], &["list"]] {
+    for arguments in [["sync"].as_slice(), &["sync", "status"]] {
         let said = told(&a, arguments);
         assert_eq!(said.matches(lost).count(), 1, "{arguments:?}: {said}");
     }
+    Terminal::ctl(&a, &["list"]).wait_for("URL was kept on this machine alone");
     let said = set(&a, &["set", "URL"], "newer-of-desktop");
     assert!(said.contains(lost) && said.contains("goes to all machines"), "{said}");
     sync_all(&[&b, &a]);

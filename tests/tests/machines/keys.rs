@@ -243,6 +243,33 @@ fn a_runner_reads_everything_from_a_vault_that_is_thrown_away() {
     assert_eq!(kept.value("OWN"), "own");
 }
 
+/// The variables that are documented.
+#[test]
+fn a_vault_of_its_own_beside_the_first_is_all_that_its_runner_gets() {
+    let a = Env::unlocked(programs!());
+    a.store("MINE", "mine");
+    let (store, other) = (a.private_dir("store"), a.runtime_dir().join("secretsd-ci"));
+    let beside = |words: &[&str]| {
+        a.ctl(words)
+            .env("SECRETSD_DATA_DIR", a.path("ci-vault").to_str().unwrap())
+            .env("SECRETSD_STATE_DIR", a.path("ci-state").to_str().unwrap())
+            .env("SECRETSD_SOCKET", other.join("secretsd.sock").to_str().unwrap())
+    };
+    let passphrase = a.private_file("passphrase", PASSPHRASE);
+    beside(&["init", "--passphrase-file", passphrase.to_str().unwrap()]).expect(0);
+    beside(&["set", "FOR_CI"]).stdin("for-ci").expect(0);
+    beside(&["machine", "init", "--store", &place(&store), "--name", "laptop"]).expect(0);
+    let key = beside(&["machine", "invite", "--runner"]).expect(0);
+    beside(&["sync"]).expect(0);
+    let ci = Env::new(programs!());
+    by_runner(&ci, &ci.private_file("key", key), &store).expect(0);
+    let listed = ci.ctl(["list"]).expect(0);
+    assert!(listed.contains("FOR_CI") && !listed.contains("MINE"), "{listed}");
+    ci.ctl(["stop"]).expect(0);
+    beside(&["stop"]).expect(0);
+    assert_eq!(a.value("MINE"), "mine");
+}
+
 #[test]
 fn a_runner_shows_a_name_once_before_a_machine_has_settled_it() {
     let (a, b, store) = two();

@@ -43,6 +43,8 @@ fn set_creates_or_updates_and_keeps_every_byte() {
             "GET /user/secrets?view=full&name=A_KEY ".to_owned(),
             format!(r#"PUT {SECRET} {{"value":"é$"}}"#),
             format!(r#"PATCH {SECRET} {{"provider":"x"}}"#),
+            // Whether another machine's secret has the name of one that is kept on this machine.
+            "GET /fleet ".to_owned(),
         ]
     );
 }

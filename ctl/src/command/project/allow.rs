@@ -91,7 +91,7 @@ fn told(project: &Project, own: &[&str], shared: &BTreeSet<String>, alike: &[&Re
     let manifest = &project.manifest;
     let mut text = String::new();
     let mut line = |what: &str, value: &str| {
-        text.push_str(&output::titled(what, 10, &output::in_one_line(value)));
+        text.push_str(&output::titled(what, 9, &output::in_one_line(value)));
     };
     line("project", manifest.name());
     line("manifest", &shown(&project.file));

@@ -442,7 +442,7 @@ impl Vault {
                 Side::Joining(joining) => (&joining.theirs.ephemeral, None),
                 Side::Inviting(inviting) => match &inviting.answer {
                     None => return Ok(Heard::Nothing),
-                    // One of before that step: whoever is there has answered, and that is all that is known.
+                    // One of before that step: somebody there has answered, and that is all that is known.
                     Some((answer, _)) if !answer.replies => return Ok(Heard::Yes),
                     Some((answer, _)) => (&answer.ephemeral, pairing.words()?),
                 },

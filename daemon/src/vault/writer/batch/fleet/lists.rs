@@ -148,8 +148,7 @@ impl Batch<'_> {
         self.begin_epoch(fleet)
     }
 
-    /// Lets a machine in, and tells the others.
-    /// One that this has let in already is let in once.
+    /// Lets a machine in, and tells the others. One that is in already stays as it is.
     pub(in crate::vault) fn add_machine(&mut self, caller: &Caller, member: Member) -> Result<Synced, Error> {
         if self.fleet_to_change()?.has(&member) {
             return self.outbox(Synced::default());
