@@ -177,6 +177,10 @@ impl Fleet {
         self.mover(joiner, &[]);
         let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
         joiner.get(&confirm).expect(200);
+        // Its yes; it is in once the other one has said yes, too.
+        joiner.post(&confirm, &json!({ "accept": true })).expect(504);
+        self.mover(joiner, &[]);
+        self.mover(inviter, &[]);
         inviter.post(&waiting, &json!({ "accept": true })).expect(200);
         self.mover(inviter, &[]);
         self.mover(joiner, &[]);
