@@ -130,13 +130,14 @@ impl Record {
     /// has it.
     pub(in crate::vault) fn value_changed_at(&self) -> Option<Timestamp> {
         let Meta { value_version, value_changed, created_at, updated_at, .. } = &self.meta;
+        // First: a value that another machine has stored came here later.
+        if let Some((_, time)) = value_changed.filter(|(version, _)| version == value_version) {
+            return Some(time);
+        }
         if *value_version == self.version {
             return Some(*updated_at);
         }
-        if *value_version == 1 {
-            return Some(*created_at);
-        }
-        value_changed.filter(|(version, _)| version == value_version).map(|(_, time)| time)
+        (*value_version == 1).then_some(*created_at)
     }
 
     /// Whether it is in the trash.
@@ -285,6 +286,11 @@ mod tests {
         assert_eq!(edited.value_changed_at(), Some(time(5)));
         let read = Record::decode(edited.id, edited.version, &edited.encode().unwrap()).unwrap();
         assert_eq!(read, edited);
+        // It came from another machine, which had stored it before.
+        let mut arrived = Record::new(first.id, first.meta.name.clone(), None, &value);
+        (arrived.version, arrived.meta.value_version) = (3, 3);
+        (arrived.meta.updated_at, arrived.meta.value_changed) = (time(9), Some((3, time(2))));
+        assert_eq!(arrived.value_changed_at(), Some(time(2)));
         // A program that does not know the field has stored another value, and changed a note after that.
         let mut foreign = edited;
         (foreign.version, foreign.meta.value_version) = (foreign.version + 2, foreign.version + 1);
