@@ -75,6 +75,13 @@ impl<V: Clone> Replica<V> {
         self.secrets.get(&FLEET).map(|fleet| fleet.fields.clone()).unwrap_or_default()
     }
 
+    /// Whether a pattern was ever said, though it may have been taken back: its register stays.
+    #[must_use]
+    pub fn has_register(&self, list: List, pattern: &str) -> bool {
+        let register = format!("{}{pattern}", list.word());
+        self.secrets.get(&FLEET).is_some_and(|fleet| fleet.fields.contains_key(&register))
+    }
+
     /// Takes the fleet's registers from another machine, before anything of it was read.
     pub fn learn(&mut self, registers: BTreeMap<String, Field>) {
         if registers.is_empty() {

@@ -452,6 +452,10 @@ fn fleet(error: FleetError) -> Failure {
             Type::LimitExceededError,
             "There are 100 globs, which is the most; remove one with `secretctl sync exclude --remove GLOB`",
         ),
+        FleetError::TooManyGlobsEver => (
+            Type::LimitExceededError,
+            "There were 500 globs, with those that were removed, which is the most; use one of them again, or run `secretctl sync keep-local NAME` on each machine",
+        ),
     };
     Failure::new(kind, detail)
 }

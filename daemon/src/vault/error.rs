@@ -509,6 +509,9 @@ pub(crate) enum FleetError {
     /// There are as many globs as a fleet can have.
     #[error("there are too many globs")]
     TooManyGlobs,
+    /// There were as many globs as a fleet can ever have.
+    #[error("there were too many globs")]
+    TooManyGlobsEver,
     /// The keys that are machines have no more room in a list of machines.
     #[error("there are too many keys that are machines")]
     TooManyKeys,

@@ -434,7 +434,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         assert!(output.err().contains("secretctl machine init"), "{}", output.err());
     }
     assert!(told(&alone, &["sync", "keep-local", "KEY"]).contains("KEY stays on this machine"));
-    let (a, _b, _store) = two();
+    let (a, _b, store) = two();
     a.store("KEY", "value");
     for (arguments, code, says) in [
         (vec!["sync", "exclude", "[A"], 7, "a glob has only"),
@@ -450,12 +450,25 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         assert!(output.err().contains(says), "{arguments:?}: {}", output.err());
     }
     assert!(told(&a, &["sync", "share", "KEY"]).contains("is not kept local"));
-    let number = |number: u32| format!("N{number}");
-    for glob in (0..100).map(number) {
+    // The longest that there are: they have to fit into what a machine that joins is told.
+    for glob in (0..100).map(|number| format!("N{number:0>254}")) {
         a.post("/fleet/filter", &json!({ "list": "exclude", "glob": glob })).expect(200);
     }
     a.post("/fleet/filter", &json!({ "list": "include", "glob": "MORE" }))
         .expect_error(422, "limit_exceeded_error");
+    let c = Env::unlocked(programs!());
+    join(&a, &c, "devbox", &store);
+    assert_eq!(c.get("/fleet").expect(200)["exclude"].as_array().unwrap().len(), 100);
+    // Each key on paper has a copy of that: there is room for some, and then it is said and can be mended.
+    let new = |name: String| a.post("/fleet/keys", &json!({ "name": name, "role": "paper" }));
+    let made = (0..50).take_while(|number| new(format!("paper{number}")).status == 201).count();
+    assert!(made >= 3, "{made}");
+    let full = a.ctl(["machine", "invite", "--paper"]).run();
+    full.assert_code(7);
+    assert!(full.err().contains("secretctl machine remove NAME"), "{}", full.err());
+    a.ctl(["machine", "remove", "paper0"]).expect(0);
+    a.ctl(["machine", "invite", "--paper"]).expect(0);
+    sync_all(&[&a, &c]);
     // A token that may not change the vault as a whole.
     let token = a.post("/tokens", &json!({ "name": "w", "scopes": ["list", "write"] })).expect(201);
     let path = format!("/user/secrets/{}/local", id(&a, "KEY"));

@@ -776,3 +776,32 @@ async fn no_more_keys_are_made_than_leave_room_to_remove_one() {
     fixture.vault.remove_machine(&fixture.owner, id).await.unwrap();
     create().await.unwrap();
 }
+
+#[tokio::test]
+async fn globs_that_were_taken_back_leave_room_for_a_machine_that_joins() {
+    use secrets_fleet::filter::{FLEET, List};
+    use secrets_proto::Glob;
+
+    let fixture = Fixture::with_fleet().await;
+    let mut machine = Machine::let_in(&fixture, 2).await;
+    let glob = |number: usize| format!("{number:A>255}");
+    let fields = (0..500).map(|number| (format!("exclude {}", glob(number)), None)).collect();
+    machine.say(vec![Change::Fields { id: FLEET, clock: 1, fields }]);
+    fixture.sync().await;
+    assert_eq!(fleet_of(&fixture.vault).replica.registers().len(), 500);
+    let exclude = |number: usize| {
+        let glob = Glob::parse(&glob(number)).unwrap();
+        fixture.vault.list_names(&fixture.owner, List::Exclude, glob, true, None)
+    };
+    let refused = exclude(500).await.unwrap_err();
+    assert!(matches!(refused, Error::Fleet(FleetError::TooManyGlobsEver)), "{refused:?}");
+    // One that there was is said again.
+    exclude(499).await.unwrap();
+    assert_eq!(fleet_of(&fixture.vault).replica.filter().exclude.len(), 1);
+    let paper = secrets_proto::fleet::MachineName::parse("paper").unwrap();
+    let role = secrets_proto::fleet::KeyRole::Paper;
+    fixture.vault.create_machine_key(&fixture.owner, paper, role, None).await.unwrap();
+    let key =
+        *fleet_of(&fixture.vault).present().find(|member| member.key_alone).map(|member| &member.id).unwrap();
+    fixture.vault.remove_machine(&fixture.owner, key).await.unwrap();
+}

@@ -27,6 +27,10 @@ use super::{Synced, wall};
 /// How many globs all machines agree on at the most.
 const MOST_GLOBS: usize = 100;
 
+/// How many there may ever have been: the registers of those that were taken back stay, and all have to fit into the welcome of a
+/// machine that joins, which lies in the list of machines if that is a key.
+const MOST_EVER: usize = 500;
+
 impl Batch<'_> {
     /// Keeps a secret on this machine, or lets it travel again. One that is guarded leaves only if a person has shown to be the
     /// owner. Returns what it is called, and who has a copy of it.
@@ -102,6 +106,10 @@ impl Batch<'_> {
         }
         if is_said && was.include.len() + was.exclude.len() >= MOST_GLOBS {
             return Err(Error::Fleet(FleetError::TooManyGlobs));
+        }
+        let is_new = !fleet.replica.has_register(list, glob.as_str());
+        if is_new && fleet.replica.registers().len() >= MOST_EVER {
+            return Err(Error::Fleet(FleetError::TooManyGlobsEver));
         }
         let change = fleet.replica.list(list, glob.as_str(), is_said, wall());
         self.write_entry(&mut fleet, vec![change], &BTreeMap::new())?;
