@@ -11,6 +11,7 @@ mod keys;
 #[path = "../clocks/moved.rs"]
 #[allow(dead_code, reason = "the clocks of the machine are moved in more ways than here")]
 mod moved;
+mod random;
 mod sizes;
 
 use std::fs;
