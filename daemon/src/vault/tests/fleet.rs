@@ -582,6 +582,18 @@ async fn what_a_removed_machine_writes_is_not_what_nobody_has_written() {
 }
 
 #[tokio::test]
+async fn a_removed_machine_does_not_make_the_vault_larger_without_end() {
+    let a = Fixture::with_fleet().await;
+    let mut machine = Machine::let_in(&a, 2).await;
+    a.vault.remove_machine(&a.owner, machine.id).await.unwrap();
+    for number in 0..1_030 {
+        machine.say(vec![name(Uuid::from_u128(number), 1, "LATE")]);
+    }
+    assert_eq!(a.sync().await.fleet.refused, 6);
+    assert_eq!(fleet_of(&a.vault).meta.strays.len(), 1_024);
+}
+
+#[tokio::test]
 async fn a_number_that_was_not_promised_is_not_taken() {
     let (a, b) = (Fixture::with_fleet().await, Fixture::new().await);
     let directory = fleet_of(&a.vault).meta.directory.clone();

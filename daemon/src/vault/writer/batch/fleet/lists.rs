@@ -354,7 +354,8 @@ impl Batch<'_> {
             if (meta.read.len(), &meta.members, &meta.epochs) == (before.0, &before.1, &before.2) {
                 let lists = objects.iter().filter(|(name, _)| name.kind == Kind::Members);
                 fleet.meta.refused = 0;
-                fleet.meta.strays.retain(|stray| objects.iter().any(|(name, _)| name == stray));
+                let there: BTreeSet<_> = objects.iter().map(|(name, _)| name).collect();
+                fleet.meta.strays.retain(|stray| there.contains(stray));
                 for (name, bytes) in lists {
                     if !fleet.meta.read.contains(name) {
                         refuse::<List>(fleet, *name, bytes);
