@@ -83,7 +83,7 @@ enum Event {
     Bus(Box<Message>),
     /// There is no bus any more.
     BusGone,
-    /// A button was acted upon.
+    /// A button was pressed.
     Denied(Uuid, Result<(), String>),
     /// A window has ended, with a line for the log.
     Answered(Uuid, String),

@@ -87,7 +87,7 @@ pub enum Change<V> {
         /// Which values.
         dots: Vec<Dot>,
     },
-    /// These objects could not be had from the store: a machine that has their content shall write a snapshot.
+    /// These objects could not be had from the store: a machine that has their content is to write a snapshot.
     Want {
         /// Which.
         objects: Vec<ObjectId>,

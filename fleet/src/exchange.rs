@@ -27,7 +27,7 @@
 /// What begins the name of a file that is still being written. It must be on the same file system, and so it is here.
 pub const TEMPORARY: &str = ".tmp-";
 
-/// Names of objects that the store shall delete: one a line, each ending with a line break. The daemon replaces the file as
+/// Names of objects to delete from the store: one a line, each ending with a line break. The daemon replaces the file as
 /// a whole. The mover deletes what is named and still in the store, and leaves the file as it is.
 pub const DROP: &str = ".drop";
 

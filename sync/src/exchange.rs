@@ -106,7 +106,7 @@ impl Exchange {
         self.read_list(MERGED) == format!("{}\n{}", lines(objects), lines(gone))
     }
 
-    /// What the store shall delete.
+    /// What is to be deleted from the store.
     pub(crate) fn dropped(&self) -> BTreeSet<ObjectName> {
         self.read_list(DROP).lines().filter_map(|line| line.parse().ok()).collect()
     }

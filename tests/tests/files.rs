@@ -213,7 +213,7 @@ fn the_process_is_not_dumpable_and_leaves_no_core() {
     let root = rustix::process::geteuid().is_root();
     if root {
         // /proc/<pid> of a root process belongs to root anyway, so that only another user's can tell. That user
-        // may not be able to reach the build directory, hence the copy.
+        // may not be able to reach the build directory: so it gets a copy.
         let program = env.path("secretsd");
         fs::copy(env.programs().daemon, &program).unwrap();
         for path in tree(&env.path("")) {

@@ -46,7 +46,7 @@ pub(in crate::vault) struct Fleet {
     pub(in crate::vault) replica: Replica<Held>,
     /// Of each secret's row: its version, and up to which version of the secret it goes.
     pub(in crate::vault) rows: BTreeMap<Uuid, (u64, u64)>,
-    /// Secrets whose rows shall not say that the others know them.
+    /// Secrets whose rows must not say that the others know them.
     pub(in crate::vault) unsaid: BTreeSet<Uuid>,
     /// Objects of this round that were not taken.
     pub(in crate::vault) refused: Vec<ObjectName>,
@@ -92,7 +92,7 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) strays: BTreeSet<ObjectName>,
     /// How many waited for another.
     pub(in crate::vault) waiting: usize,
-    /// What shall leave the exchange, because a snapshot has taken its place, no matter who puts it there again.
+    /// What has to leave the exchange, because a snapshot has taken its place, no matter who puts it there again.
     #[serde(default)]
     pub(in crate::vault) compacted: Applied,
     /// Something was destroyed here that is still in the exchange.

@@ -143,7 +143,7 @@ fn has_what_was_purged(fleet: &Fleet) -> bool {
         .any(|old| !all.iter().any(|new| new.applied.has_all(compacted) && new.applied.has_all(&old.applied)))
 }
 
-/// The objects that a snapshot has taken the place of, and that shall be gone.
+/// The objects that a snapshot has taken the place of, and that have to go.
 fn superfluous(fleet: &Fleet, listed: &[ObjectName]) -> Vec<ObjectName> {
     let compacted = &fleet.meta.compacted;
     let new: Vec<_> = fleet.meta.covered.iter().filter(|one| one.applied.has_all(compacted)).collect();
